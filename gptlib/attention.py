@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gptlib.linear import Linear
+
 
 def causal_mask(
     n_queries: int, n_keys: int | None = None, device: torch.device | None = None
@@ -130,8 +132,8 @@ class CausalSelfAttention(nn.Module):
         self.n_head = n_head
         self.kernel = kernel
         self.dropout = dropout
-        self.qkv = nn.Linear(n_embd, 3 * n_embd, bias=bias)
-        self.out = nn.Linear(n_embd, n_embd, bias=bias)
+        self.qkv = Linear(n_embd, 3 * n_embd, bias=bias)
+        self.out = Linear(n_embd, n_embd, bias=bias)
 
     def forward(self, x: Tensor, cache: LayerCache | None = None) -> Tensor:
         B, T, C = x.shape

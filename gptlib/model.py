@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gptlib.attention import KERNELS, CausalSelfAttention, LayerCache
+from gptlib.linear import Linear
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class GPTConfig:
         return asdict(self)
 
     def count_parameters(self) -> int:
-        """Number of parameters that ``GPT(self)`` would have, without building it. Derived in chapter 4."""
+        """Number of parameters of ``GPT(self)``, without building it. Derived in chapter 4."""
         C, inner, bias = self.n_embd, self.inner_size, int(self.bias)
         norm = C * (1 + bias)
         attention = C * 3 * C + bias * 3 * C + C * C + bias * C
@@ -149,12 +150,12 @@ def sinusoidal_positions(length: int, n_embd: int) -> Tensor:
 
 
 class MLP(nn.Module):
-    """Two layers applied to each position alone, ``(B, T, C)`` to ``(B, T, C)``. Built in chapter 4."""
+    """Two layers on each position alone, ``(B, T, C)`` to ``(B, T, C)``. Built in chapter 4."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
-        self.up = nn.Linear(config.n_embd, config.inner_size, bias=config.bias)
-        self.down = nn.Linear(config.inner_size, config.n_embd, bias=config.bias)
+        self.up = Linear(config.n_embd, config.inner_size, bias=config.bias)
+        self.down = Linear(config.inner_size, config.n_embd, bias=config.bias)
         self.activation = ACTIVATIONS[config.activation]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -233,7 +234,7 @@ class GPT(nn.Module):
             if pre_norm
             else nn.Identity()
         )
-        self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        self.lm_head = Linear(config.n_embd, config.vocab_size, bias=False)
         if config.tie_weights:
             self.lm_head.weight = self.token_embedding.weight
         self.reset_parameters()

@@ -85,7 +85,7 @@ _ROWS = [
         "16 heads of 128 fit, and give the printed count after rounding",
     ),
     Preset("gpt3-2.7b", "GPT-3", _gpt3(32, 2560, 32), 2_700_000_000, "the paper rounds"),
-    Preset("gpt3-6.7b", "GPT-3", _gpt3(32, 4096, 32), 6_700_000_000),
+    Preset("gpt3-6.7b", "GPT-3", _gpt3(32, 4096, 32), 6_700_000_000, "the paper rounds"),
     Preset(
         "gpt3-13b",
         "GPT-3",
