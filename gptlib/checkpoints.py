@@ -179,9 +179,9 @@ def save_checkpoint(
         "arguments": arguments or {},
         "history": numbers,
         "tied": tied,
-        "checksum": _checksum(tensors),
         "torch": str(torch.__version__),
     }
+    record["checksum"] = _checksum(tensors, record)
     metadata = {"gptlib": json.dumps(record)}
     target.parent.mkdir(parents=True, exist_ok=True)
     # Not safetensors' save_file: killed, it leaves files behind whose names nobody can trace.
@@ -216,11 +216,12 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise ValueError(
             f"{target} is a safetensors file, but not one that gptlib.training wrote"
         ) from None
-    if record["format"] != FORMAT:
+    if record.get("format") != FORMAT:
         raise ValueError(
-            f"{target} has format {record['format']}, this version reads {FORMAT}: update gptlib"
+            f"{target} has format {record.get('format')}, this version reads {FORMAT}: "
+            "update gptlib"
         )
-    if record["checksum"] != _checksum(tensors):
+    if record.pop("checksum", None) != _checksum(tensors, record):
         raise ValueError(
             f"{target} is damaged: its checksum does not match; delete it and train again, "
             "or copy it anew"
@@ -263,6 +264,7 @@ def load_model(path: str | os.PathLike[str], device: str | torch.device = "cpu")
         )
     with torch.random.fork_rng(devices=[]):  # the first weights are drawn, then replaced
         model = GPT(checkpoint.config)
+    model.to(checkpoint.weights["token_embedding.weight"].dtype)
     checkpoint.restore(model)
     return model.to(device).eval()
 
@@ -273,9 +275,9 @@ def _names_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
     return [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
 
 
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    """CRC-32 over names and bytes; notices what a length cannot, such as one flipped bit."""
-    crc = 0
+def _checksum(tensors: dict[str, Tensor], record: dict[str, Any]) -> str:
+    """CRC-32 over all content; notices what a length cannot, such as one flipped bit."""
+    crc = zlib.crc32(json.dumps(record).encode())
     for name in sorted(tensors):
         crc = zlib.crc32(name.encode(), crc)
         crc = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), crc)

@@ -104,7 +104,10 @@ def html_files(
     rooms = _rooms()
     from gptlib.notebook_html import page
 
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _stop(f"the folder {out} can't be made: {error.strerror}", 1)
     for path in _expand(files):
         try:
             text = page(rooms.read(path), title=path.stem, folder=path.parent)

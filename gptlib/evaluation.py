@@ -37,7 +37,10 @@ class Evaluation:
     @property
     def perplexity(self) -> float:
         """exp(loss): as unsure as a fair choice among this many tokens."""
-        return math.exp(self.loss)
+        try:
+            return math.exp(self.loss)
+        except OverflowError:  # above 709 nats: only a broken model gets there
+            return math.inf
 
     @property
     def bits_per_token(self) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from gptlib.model import GPT, GPTConfig
@@ -38,7 +39,8 @@ def from_transformers(hf_model: nn.Module) -> GPT:
     weights = _outer_weights(theirs, config)
     for i in range(config.n_layer):
         weights |= _layer_weights(theirs, f"transformer.h.{i}", f"blocks.{i}")
-    gpt = GPT(config)
+    with torch.random.fork_rng(devices=[]):  # the first weights are drawn, then replaced
+        gpt = GPT(config)
     gpt.load_state_dict(weights)
     gpt = gpt.to(device=hf_model.device, dtype=hf_model.dtype)
     return gpt.train(hf_model.training)
@@ -59,12 +61,14 @@ def to_transformers(gpt: GPT) -> nn.Module:
         ) from None
     config = gpt.config
     _check_expressible(config)
-    if config.norm == "pre":
-        hf_model = transformers.GPT2LMHeadModel(_config_to_gpt2(transformers, config))
-        norms = ("transformer.ln_f",)
-    else:
-        hf_model = transformers.OpenAIGPTLMHeadModel(_config_to_openai_gpt(transformers, config))
-        norms = ()
+    with torch.random.fork_rng(devices=[]):
+        if config.norm == "pre":
+            hf_model = transformers.GPT2LMHeadModel(_config_to_gpt2(transformers, config))
+            norms = ("transformer.ln_f",)
+        else:
+            their_config = _config_to_openai_gpt(transformers, config)
+            hf_model = transformers.OpenAIGPTLMHeadModel(their_config)
+            norms = ()
     ours = gpt.state_dict()
     token, position = _embedding_names(config)
     weights = {

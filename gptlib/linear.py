@@ -27,9 +27,10 @@ class Linear(nn.Linear):
         return F.linear(x, self.weight, self.bias)
 
     def _plain(self, x: Tensor) -> bool:
-        """Whether x is float32 on the CPU and nothing is being recorded for a backward pass."""
+        """Whether x is float32 on the CPU and nobody else is watching: no gradient, no autocast."""
         return (
-            x.device.type == "cpu"
+            torch.is_inference_mode_enabled()
+            and x.device.type == "cpu"
             and x.dtype == self.weight.dtype == torch.float32
-            and not torch.is_grad_enabled()
+            and not torch.is_autocast_enabled("cpu")
         )

@@ -281,7 +281,9 @@ class GPT(nn.Module):
                 f"block_size is {self.config.block_size} but the sequence has {end} tokens; "
                 "pass only the last block_size of them, or build a model with a larger block_size"
             )
-        x = self.token_embedding(ids)  # (B, T, C)
+        if ids.is_floating_point() or ids.dtype == torch.bool:
+            raise TypeError(f"ids is of type {ids.dtype}; token ids are integers: use ids.long()")
+        x = self.token_embedding(ids.long())  # (B, T, C)
         if self.config.position == "learned":
             x = x + self.position_embedding.weight[start:end]  # (T, C), the same for each sequence
         else:
@@ -308,7 +310,8 @@ class GPT(nn.Module):
                 f"ids has shape {tuple(ids.shape)} and targets {tuple(targets.shape)}: "
                 "they must be equal, with targets shifted one step to the left by you"
             )
-        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())  # (B*T, V) against (B*T,)
+        # (B*T, V) against (B*T,)
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten().long())
         return logits, loss
 
     def num_parameters(self) -> int:

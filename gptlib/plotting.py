@@ -132,7 +132,11 @@ def heatmap(
             if labels is not None:
                 axis.set_ticks(range(size), [_short(visible(str(x))) for x in labels])
         if col_labels is not None and max((len(str(x)) for x in col_labels), default=0) > 4:
-            ax.tick_params(axis="x", rotation=45 if cells.shape[1] <= 12 else 90)
+            slanted = cells.shape[1] <= 12
+            ax.tick_params(axis="x", rotation=45 if slanted else 90)
+            if slanted:  # a slanted name ends at its column, so that long names don't overlap
+                for name in ax.get_xticklabels():
+                    name.set(ha="right", va="top", rotation_mode="anchor")
         if annotate:
             for row, col in zip(*np.nonzero(~off), strict=True):
                 value = cells[row, col]

@@ -6,6 +6,7 @@ from what is left. Built in chapter 1; the cache is built in chapter 6.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -32,7 +33,7 @@ def filter_logits(logits: Tensor, top_k: int | None = None, top_p: float | None 
     if top_k is not None and top_k < V:
         ranked[..., top_k:] = float("-inf")
     if top_p is not None and top_p < 1.0:
-        probs = ranked.softmax(dim=-1)
+        probs = ranked.softmax(dim=-1, dtype=_precise(ranked.dtype))
         mass_before = probs.cumsum(dim=-1) - probs  # what the more probable tokens hold already
         ranked[mass_before >= top_p] = float("-inf")
     return torch.empty_like(logits).scatter_(-1, order, ranked)
@@ -66,6 +67,7 @@ def next_token_probs(
     mass is on the most probable token (the first of equals).
     """
     _check_filters(top_k, top_p)
+    logits = logits.to(_precise(logits.dtype))
     if not 0.0 <= temperature < float("inf"):
         raise ValueError(f"temperature is {temperature}; it must be 0 (greedy) or a number above 0")
     if repetition_penalty is not None and repetition_penalty != 1.0:
@@ -146,23 +148,35 @@ def _next_logits(model: GPT, tokens: Tensor, start: int, use_cache: bool) -> Ite
 
 @contextmanager
 def _for_decoding(model: GPT) -> Iterator[None]:
-    """Evaluation mode for a while, then as it was."""
-    was_training = model.training
+    """Evaluation mode for a while, then each module as it was (some may be frozen in eval)."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         yield
     finally:
-        model.train(was_training)
+        for module, training in modes:
+            module.training = training
+
+
+def _precise(dtype: torch.dtype) -> torch.dtype:
+    """float32 for the short floats, whose sums of many small probabilities go wrong."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 def _check_filters(top_k: int | None, top_p: float | None) -> None:
-    if top_k is not None and (isinstance(top_k, bool) or int(top_k) != top_k or top_k < 1):
+    whole = hasattr(top_k, "__index__") and not isinstance(top_k, bool)
+    if top_k is not None and (not whole or top_k < 1):
         raise ValueError(f"top_k is {top_k!r}; it must be a whole number of at least 1, or None")
     if top_p is not None and not 0.0 < top_p <= 1.0:
         raise ValueError(f"top_p is {top_p!r}; it must be above 0 and at most 1, or None")
 
 
 def _check_prompt(model: GPT, ids: Tensor, max_new_tokens: int) -> None:
+    if not isinstance(ids, Tensor):
+        raise TypeError(
+            f"ids is a {type(ids).__name__}; expected a tensor of shape (B, T): for one prompt "
+            "use torch.tensor([tokenizer.encode(text)])"
+        )
     if ids.dim() != 2:
         raise ValueError(
             f"ids has shape {tuple(ids.shape)}; expected (B, T): for one prompt use ids[None]"
@@ -184,5 +198,8 @@ def _check_prompt(model: GPT, ids: Tensor, max_new_tokens: int) -> None:
 def _stop_ids(stop: int | Iterable[int] | None, device: torch.device) -> Tensor | None:
     if stop is None:
         return None
-    ids = [stop] if isinstance(stop, int) else [int(i) for i in stop]
+    try:
+        ids = [operator.index(stop)]
+    except TypeError:
+        ids = [int(i) for i in stop]
     return torch.tensor(ids, dtype=torch.long, device=device) if ids else None

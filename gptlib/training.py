@@ -115,6 +115,16 @@ def train(
     Source: the recipe of Brown et al. 2020, arXiv:2005.14165, appendix B. Built in chapter 4.
     """
     min_lr = lr / 10 if min_lr is None else min_lr
+    # Numbers of numpy have no form in JSON, which would be found out only when saving.
+    steps, warmup, lr, min_lr = map(_plain, (steps, warmup, lr, min_lr))
+    batch_size, block_size, accumulate = map(_plain, (batch_size, block_size, accumulate))
+    weight_decay, clip, seed = map(_plain, (weight_decay, clip, seed))
+    whole = dict(
+        steps=steps, warmup=warmup, batch_size=batch_size, accumulate=accumulate, seed=seed
+    )
+    for name, value in whole.items():
+        if not isinstance(value, int):
+            raise TypeError(f"{name} is {value!r}; it must be a whole number, without a point")
     schedule = {"steps": steps, "warmup": warmup, "lr": lr, "min_lr": min_lr}
     warmup_cosine(0, **schedule)  # complains about bad values before any work is done
     config = getattr(model, "config", None)
@@ -237,6 +247,11 @@ def train(
     return history
 
 
+def _plain(value: Any) -> Any:
+    """A number of numpy or a tensor of one element as a number of Python."""
+    return value.item() if hasattr(value, "item") else value
+
+
 def _draw(
     data: Tensor | BatchSource,
     batch_size: int,
@@ -302,6 +317,8 @@ def _check(data, val, block_size, batch_size, accumulate, clip, vocab_size) -> N
     if isinstance(data, Tensor) or not callable(data):
         if block_size is None:
             raise ValueError("the model has no config.block_size; pass block_size=")
+        if block_size < 1:
+            raise ValueError(f"block_size is {block_size}; it must be at least 1")
         check_ids(data, "data", at_least=block_size + 1, vocab_size=vocab_size)
     if isinstance(val, Tensor) or not (val is None or callable(val)):
         check_ids(val, "val", at_least=2, vocab_size=vocab_size)

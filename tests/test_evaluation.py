@@ -99,6 +99,11 @@ def test_uniform_model_has_log_v():
     assert result.bits_per(250) == pytest.approx(12)
 
 
+def test_a_broken_model_has_an_infinite_perplexity_not_an_error():
+    broken = Evaluation(loss=900.0, predicted=1)
+    assert broken.perplexity == math.inf and "perplexity inf" in str(broken)
+
+
 class Letters:
     def encode(self, text):
         return [ord(c) - ord("a") for c in text]

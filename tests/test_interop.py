@@ -122,6 +122,14 @@ def test_weights_are_copies():
     assert torch.equal(ours.token_embedding.weight, before)
 
 
+def test_reading_weights_draws_nothing_from_the_global_generator():
+    config = transformers.GPT2Config(**random_sizes(0))
+    hf_model = transformers.GPT2LMHeadModel(config)
+    before = torch.get_rng_state()
+    to_transformers(from_transformers(hf_model))
+    assert torch.equal(before, torch.get_rng_state())
+
+
 def test_errors_name_the_setting():
     with pytest.raises(ValueError, match="cannot read a Linear"):
         from_transformers(torch.nn.Linear(2, 2))

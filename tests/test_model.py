@@ -86,6 +86,16 @@ def test_targets_of_minus_100_are_left_out():
     assert loss.item() == pytest.approx(kept.item(), abs=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+def test_ids_and_targets_of_every_integer_type(dtype):
+    model, ids = small_model(), random_ids()
+    logits, loss = model(ids, ids)
+    same_logits, same_loss = model(ids.to(dtype), ids.to(dtype))
+    assert torch.equal(logits, same_logits) and torch.equal(loss, same_loss)
+    with pytest.raises(TypeError, match=r"torch\.float32; token ids are integers: use ids\.long"):
+        model(ids.float())
+
+
 def test_a_fresh_model_knows_nothing():
     model = small_model().eval()
     loss = model(random_ids(), random_ids(seed=2))[1]

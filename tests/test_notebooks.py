@@ -177,6 +177,14 @@ def test_a_page_loads_nothing_and_runs_nothing(store, tmp_path):
     assert not re.search(r"url\(\s*['\"]?(https?:)?//|@import", written)
 
 
+def test_a_page_folder_that_cannot_be_made_is_named_in_one_line(store, tmp_path):
+    path, taken = store([text("# One")]), tmp_path / "taken"
+    taken.write_text("a file")
+    result = runner.invoke(app, ["notebooks", "html", str(path), "--out", str(taken / "html")])
+    assert result.exit_code == 1 and "taken" in result.output
+    assert isinstance(result.exception, SystemExit)
+
+
 def test_a_folded_answer_written_in_markdown_stays_inside_its_fold(tmp_path):
     (tmp_path / "dot.png").write_bytes(base64.b64decode(png()))
     answer = "Only **two**. <img alt='a dot' src='dot.png'>"

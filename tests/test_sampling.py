@@ -1,5 +1,6 @@
 """Filters as exact sets, the draw as a distribution, the cache, and where generation stops."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -44,6 +45,17 @@ def test_top_p_keeps_the_smallest_set_with_the_mass(logits, p):
     if len(found) > 1:
         assert sum(probs[i] for i in order[: len(found) - 1]) < p + 1e-5
     assert abs(len(found) - size) <= 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_filters_of_short_floats_are_exact_sets(dtype):
+    logits = (2 * torch.randn(5_000, generator=torch.Generator().manual_seed(0))).to(dtype)
+    filtered = filter_logits(logits, top_p=0.9)
+    assert filtered.dtype == dtype
+    probs = logits.double().softmax(-1).sort(descending=True).values
+    assert torch.isfinite(filtered).sum() == (probs.cumsum(0) - probs < 0.9).sum()
+    drawn_from = next_token_probs(logits[None], temperature=1e-4)
+    assert abs(drawn_from.sum().item() - 1) < 1e-5
 
 
 def test_filters_on_a_case_worked_by_hand():
@@ -183,6 +195,12 @@ def test_several_stop_tokens_and_none(model):
     assert torch.equal(generate(model, prompt(), 0), prompt())
 
 
+@pytest.mark.parametrize("as_one", [int, np.int64, torch.tensor], ids=lambda f: f.__name__)
+def test_stop_and_top_k_may_be_any_whole_number(model, as_one):
+    stopped = generate(model, prompt(), 12, temperature=0, stop=as_one(5), top_k=as_one(3))
+    assert torch.equal(stopped, generate(model, prompt(), 12, temperature=0, stop=[5], top_k=3))
+
+
 def test_result_can_be_trained_on(model):
     ids = generate(model, prompt(B=2), 4)
     loss = model(ids[:, :-1], ids[:, 1:])[1]
@@ -209,6 +227,9 @@ def test_mode_and_threads_are_given_back(model):
         ({"max_new_tokens": -1}, "it must be 0 or more"),
         ({"temperature": -0.5}, "temperature is -0.5"),
         ({"top_k": 0}, "top_k is 0"),
+        ({"top_k": 2.5}, "top_k is 2.5"),
+        ({"top_k": 2.0}, "top_k is 2.0"),
+        ({"top_k": float("inf")}, "top_k is inf"),
         ({"temperature": 0, "top_p": 1.5}, "top_p is 1.5"),
         ({"repetition_penalty": 0.0}, "repetition_penalty is 0.0"),
     ],
@@ -216,3 +237,8 @@ def test_mode_and_threads_are_given_back(model):
 def test_errors_say_what_to_do(model, arguments, message):
     with pytest.raises(ValueError, match=message):
         generate(**{"model": model, "ids": prompt(), "max_new_tokens": 3, **arguments})
+
+
+def test_a_prompt_that_is_no_tensor_is_named(model):
+    with pytest.raises(TypeError, match=r"ids is a list; expected a tensor .* torch\.tensor\("):
+        generate(model, [1, 2], 3)

@@ -179,6 +179,12 @@ def test_characters_survive_a_file(tmp_path_factory, text: str) -> None:
     assert CharTokenizer.load(path).alphabet == CharTokenizer(text).alphabet
 
 
+def test_two_halves_of_a_pair_stay_two_characters_in_a_file(tmp_path) -> None:
+    tokenizer = CharTokenizer("\ud83d\ude00")  # written as one JSON string, they would be an emoji
+    tokenizer.save(tmp_path / "chars.json")
+    assert CharTokenizer.load(tmp_path / "chars.json").vocab_size == tokenizer.vocab_size == 2
+
+
 # --- byte-level BPE -------------------------------------------------------------------------
 
 
@@ -204,6 +210,19 @@ def test_awkward_text_round_trips(small: BPETokenizer, text: str) -> None:
     assert small.decode(small.encode(text)) == text
     assert small.decode(small.encode(text, allowed_special="all")) == text
     assert train_bpe(text, 256).encode(text) == list(text.encode())
+
+
+def test_a_million_spaces_before_a_word_round_trip() -> None:
+    tokenizer = train_bpe("ab ab  ab", 259, [EOT])
+    few, many = (f"ab{' ' * n}ab{' ' * n}{EOT}ab" for n in (9, 1_000_001))
+    assert tokenizer.decode(tokenizer.encode(many)) == many
+    ids = tokenizer.encode(many, allowed_special="all")
+    assert tokenizer.decode(ids) == many
+    assert ids.count(258) == 1
+    # The same pieces as in the short text, which goes to tiktoken in one call.
+    short = tokenizer.encode(few, allowed_special="all")
+    assert [i for i in ids if i != 32] == [i for i in short if i != 32]
+    assert len(ids) - len(short) == 2 * (1_000_001 - 9)
 
 
 @given(st.lists(st.integers(0, 599)))
@@ -414,7 +433,7 @@ def test_files_that_are_no_tokenizer(tmp_path, content: bytes) -> None:
 def test_a_damaged_alphabet(tmp_path) -> None:
     path = tmp_path / "chars.json"
     CharTokenizer("ab").save(path)
-    for alphabet in ("", "ba", "aab"):
+    for alphabet in ([], ["b", "a"], ["a", "a", "b"], ["ab"], [1, 2]):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"alphabet": alphabet}))
         with pytest.raises(ValueError, match="sorted list of distinct characters"):
             CharTokenizer.load(path)
