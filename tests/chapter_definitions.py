@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import symtable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ def definitions(chapter: str, *names: str, folder: str | Path = CHAPTERS) -> Sim
     path = Path(folder) / f"{chapter}.ipynb"
     if not path.exists():
         raise FileNotFoundError(f"there is no chapter {path.name} in {path.parent.name}/")
-    known, variables = _top_level(Notebook.open(path))
+    known, variables = _top_level(path, path.stat().st_mtime_ns)
     chosen: dict[int, _Statement] = {}
     waiting = [(name, "the test") for name in names]
     while waiting:
@@ -73,12 +74,13 @@ def definitions(chapter: str, *names: str, folder: str | Path = CHAPTERS) -> Sim
     return SimpleNamespace(**{name: space[name] for name in names})
 
 
-def _top_level(nb: Notebook) -> tuple[dict[str, list[_Statement]], dict[str, int]]:
+@functools.lru_cache(maxsize=4)  # reading a chapter takes longer than most of its tests
+def _top_level(path: Path, modified: int) -> tuple[dict[str, list[_Statement]], dict[str, int]]:
     """What each name means at the top level of the cells, and which names are only variables."""
     known: dict[str, list[_Statement]] = {}
     variables: dict[str, int] = {}
     order = 0
-    for cell in nb.code:
+    for cell in Notebook.open(path).code:
         for node in parse(cell.source).body:
             order += 1
             if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
@@ -98,6 +100,16 @@ def _top_level(nb: Notebook) -> tuple[dict[str, list[_Statement]], dict[str, int
                     _Statement(order, cell.index, node, is_definition)
                 )
     return known, variables
+
+
+def public_definitions(path: Path) -> list[str]:
+    """The functions and classes that a chapter defines at the top level of its cells."""
+    known, _ = _top_level(path, path.stat().st_mtime_ns)
+    return [
+        name
+        for name, found in known.items()
+        if not name.startswith("_") and any(s.is_definition for s in found)
+    ]
 
 
 def _globals(node: ast.stmt) -> set[str]:

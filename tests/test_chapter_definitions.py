@@ -1,17 +1,67 @@
-"""What a chapter builds by hand equals what gptlib holds, on random input.
+"""Every definition of a chapter is compared, or is listed here with the reason why it isn't.
 
-The first part is the comparisons, one test a definition; the second proves the mechanism of
-`tests/chapter_definitions.py` on made notebooks.
+The comparisons themselves stand in `test_definitions_01.py` and its neighbours, a file a chapter.
+The second part proves the mechanism of `tests/chapter_definitions.py` on made notebooks.
 """
 
 from __future__ import annotations
+
+import ast
+from pathlib import Path
 
 import pytest
 import torch
 
 from gptlib.attention import naive_attention
-from tests.chapter_definitions import definitions
+from tests.chapter_definitions import CHAPTERS, definitions, public_definitions
 from tests.made_chapter import code, text
+
+NUMBERED = [path for path in sorted(CHAPTERS.glob("[0-9][0-9]_*.ipynb")) if path.stem[:2] != "00"]
+
+# What has no counterpart to be compared with, by chapter and reason. The chapter itself asserts
+# what these show.
+NOT_COMPARED = {
+    "01": {
+        "the guesses of the opening game": "guess_order",
+        "a look-up in variables of the notebook": "pair_prob bigram_model charge",
+        "part of Counts, which is compared": "count_contexts",
+        "continues a text with models and filters that are compared": (
+            "next_probs continue_text sampler knob_sampler greedy"
+        ),
+        "one experiment: its data, its runs, what it measures": (
+            "language candidates score_ngrams train_neural_lm examples mlp_loss neighbour_purity "
+            "first_return repeated"
+        ),
+        "prepares what is shown": "kept_words",
+        "wrong on purpose": "divide_penalty",
+    },
+    "02": {
+        "prepares what is shown": "pieces_of",
+        "one experiment: its data, its runs, what it measures": (
+            "chinese_corpus three_ways scores"
+        ),
+    },
+    "03": {
+        "one experiment: its data, its runs, what it measures": (
+            "recall_batch recall_questions pair_batch pair_questions rewrite_batch "
+            "rewrite_questions dice window_ceiling three_runs right_answers by_distance in_groups "
+            "maps bytes_kept milliseconds"
+        ),
+        "a model of one experiment around parts that are compared": (
+            "WindowMLP AverageModel DiceReader Recall PlacedRecall"
+        ),
+        "prepares what is shown": "say grows",
+        "wrong on purpose": "leaky_weights",
+    },
+    "04": {
+        "reads variables of the notebook": "output_at_the_end alone end_with_positions",
+        "one experiment: its data, its runs, what it measures": (
+            "recall_batch first_gradient recall_losses stream_sizes small_model as_rows sum_batch"
+        ),
+        "a callback of gptlib's training": "write_sample count_right",
+        "wrong on purpose": "norm_with_var draw_unshifted",
+    },
+}
 
 LIBRARY = "import math\nimport torch\nfrom torch import nn\nimport torch.nn.functional as F"
 ATTENTION = """def attend_causally(q, k, v):
@@ -20,6 +70,52 @@ ATTENTION = """def attend_causally(q, k, v):
     future = torch.ones(T, T).triu(1).bool()
     return scores.masked_fill(future, HIDDEN).softmax(-1) @ v"""
 SCORES = "def scaled_scores(q, k):\n    return q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])"
+
+
+def compared(path):
+    """The names that a file of comparisons takes out of its own chapter and then uses."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and n.args]
+    asked = {
+        name.value
+        for call in calls
+        if ast.unparse(call.func) == "definitions" and ast.unparse(call.args[0]) == "CHAPTER"
+        for name in call.args[1:]
+    }
+    used = {
+        n.attr
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "own"
+    }
+    assert asked <= used, f"{path.name} asks for {sorted(asked - used)} and does not use it"
+    return asked
+
+
+@pytest.mark.parametrize("chapter", NUMBERED, ids=lambda path: path.stem)
+def test_every_definition_is_compared_or_listed_with_a_reason(chapter):
+    number = chapter.stem[:2]
+    comparisons = Path(__file__).with_name(f"test_definitions_{number}.py")
+    assert comparisons.exists(), f"write tests/{comparisons.name}, as for the other chapters"
+    found, tested = public_definitions(chapter), compared(comparisons)
+    reasons = NOT_COMPARED.get(number, {})
+    listed = [name for names in reasons.values() for name in names.split()]
+    new = [name for name in found if name not in tested and name not in listed]
+    assert not new, (
+        f"{chapter.name} defines {', '.join(new)}: compare each with gptlib's in "
+        f"tests/{comparisons.name}, or list it in NOT_COMPARED with the reason"
+    )
+    gone = sorted(set(listed) - set(found))
+    assert not gone, (
+        f"{chapter.name} no longer defines {', '.join(gone)}: take it out of NOT_COMPARED"
+    )
+    assert not tested & set(listed), "NOT_COMPARED lists what is compared"
+    assert len(listed) == len(set(listed)), "NOT_COMPARED lists a name twice"
+
+
+def test_a_public_definition_is_one_at_the_top_level_of_a_cell(store):
+    source = "X = 1\ny = 2\ndef f():\n    def g():\n        return y\ndef _h():\n    pass"
+    path = store([text("# A chapter"), code(source), code("class K:\n    pass")], "09_made.ipynb")
+    assert public_definitions(path) == ["f", "K"]
 
 
 @pytest.fixture
