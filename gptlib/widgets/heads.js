@@ -47,9 +47,10 @@ function render({ model, el }) {
 
   function largeMap() {
     const longest = Math.min(9, Math.max(...tokens.map((t) => t.length)));
-    const text = T <= 24 ? 12 : 9, left = 28 + longest * text * 0.62, top = 8 + longest * text * 0.62;
+    const text = T <= 24 ? 12 : 9, left = Math.max(64, 28 + longest * text * 0.62), top = 28 + longest * text * 0.62;
     const cell = Math.min(36, Math.floor(((T <= 16 ? 320 : 440) - left) / T * 10) / 10), side = cell * T;
-    const node = svg("svg", { viewBox: `0 0 ${left + side + 4} ${top + side + 4}`, role: "img", class: "gl-map", width: left + side + 4 });
+    const width = Math.max(left + side, left + 132) + 4, height = top + side + 30;
+    const node = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "gl-map", width });
     const cells = [], names = [], hatch = `hatch-${group}`;
     node.append(svg("defs", {}, svg("pattern", { id: hatch, width: 8, height: 8, patternUnits: "userSpaceOnUse" },
       svg("rect", { width: 8, height: 8 }), svg("path", { d: "M-2 10 L10 -2" }))));
@@ -67,6 +68,9 @@ function render({ model, el }) {
         node.append(rect);
       }
     }
+    node.append(legend(left, top + side + 16),
+      svg("text", { x: left, y: 10, class: "gl-caption" }, "key →"),
+      svg("text", { x: left - 8, y: top - 8, "text-anchor": "end", class: "gl-caption" }, "query ↓"));
     const around = svg("rect", { class: "gl-chosen", x: left - 1.5, width: side + 2, height: cell + 2, rx: 2 });
     const pointer = svg("text", { class: "gl-pointer", x: 0, "dominant-baseline": "central", "font-size": 12 }, "▶");
     node.append(around, pointer);
@@ -85,6 +89,15 @@ function render({ model, el }) {
     };
   }
 
+  /** What the colours mean, from weight 0 to weight 1. */
+  function legend(x, y) {
+    const steps = 12, step = 6;
+    return svg("g", { class: "gl-caption" },
+      svg("text", { x: x - 8, y: y + 9, "text-anchor": "end" }, "weight 0"),
+      [...Array(steps).keys()].map((i) => svg("rect", { x: x + i * step, y, width: step + 0.5, height: 11, fill: cividis(i / (steps - 1)) })),
+      svg("text", { x: x + steps * step + 8, y: y + 9 }, "1"));
+  }
+
   return drawOn(model, ["head", "query"], () => {
     const head = model.get("head"), q = model.get("query");
     radios.forEach((r, i) => { r.input.checked = i === head; });
@@ -92,9 +105,9 @@ function render({ model, el }) {
     map.set(head, q);
     const row = [...Array(T).keys()].map((k) => weight(head, q, k));
     const best = row.indexOf(Math.max(...row));
-    const bits = row.reduce((sum, p) => sum - (p > 0 ? p * Math.log2(p) : 0), 0);
+    const even = Math.exp(row.reduce((sum, p) => sum - (p > 0 ? p * Math.log(p) : 0), 0));
     status.textContent = `In head ${head}, ${tokens[q]} (position ${q}) looks most at ${tokens[best]} (position ${best}), ` +
-      `weight ${row[best].toFixed(3)}; its attention is spread over ${Math.abs(bits).toFixed(2)} bits.`;
+      `weight ${row[best].toFixed(3)}. Its weights are spread as wide as an even look at ${even.toFixed(1)} positions.`;
     body.replaceChildren(...row.map((p, k) => h("tr", { class: !open(q, k) ? "gl-cut" : k === best ? "gl-best" : "" },
       h("th", { scope: "row" }, h("span", { class: "gl-muted" }, `${k} `), short(tokens[k], 12)),
       h("td", {}, h("span", { class: "gl-track", "aria-hidden": "true" }, h("span", { class: "gl-now", style: `width:${100 * p}%` }))),

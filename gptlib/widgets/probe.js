@@ -44,7 +44,7 @@ function render({ model, el }) {
   const lines = svg("g"), nodes = [...Array(T).keys()].map(pair);
   const picture = svg("svg", { viewBox: `0 0 ${W} 268`, role: "img", class: "gl-probe", onpointermove: drag, onpointerup: drop, onpointercancel: drop },
     svg("text", { x: 2, y: 14, class: "gl-caption" }, "Inputs: drag one up or down"),
-    svg("text", { x: 2, y: 262, class: "gl-caption" }, "Outputs of attention"), lines, nodes.map((n) => n.node));
+    svg("text", { x: 2, y: 262, class: "gl-caption" }, "Outputs of attention: how far each one moved"), nodes.map((n) => n.track), lines, nodes.map((n) => n.node));
   let held = null;
 
   frame(model, el, "probe",
@@ -61,7 +61,7 @@ function render({ model, el }) {
     const rim = svg("rect", { x, y: low, width: box, height: 44, rx: 6, class: "gl-rim" });
     const far = svg("text", { x: middle(i), y: low + 22, class: "gl-far" });
     const track = svg("line", { x1: middle(i), x2: middle(i), y1: top - 40, y2: top + 40, class: "gl-rail" });
-    return { node: svg("g", {}, track, input, level, rim, far), input, level, rim, far, track };
+    return { node: svg("g", {}, input, level, rim, far), input, level, rim, far, track };
   }
 
   function grab(event, i) {

@@ -18,7 +18,10 @@ function render({ model, el }) {
     say: (i) => `${i + 1} of ${last + 1}, step ${steps[i].toLocaleString("en")}`, pick,
   });
   const status = sayingLine();
-  const sample = h("pre", { tabindex: "0", role: "region", "aria-label": "Sample at this checkpoint" });
+  const sample = h("pre", {
+    tabindex: "0", role: "region", "aria-label": "Sample at this checkpoint",
+    style: "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere", // JupyterLab's own rule breaks words
+  });
   const table = tableFold("All checkpoints", ["Step", "Loss (nats)", "Sample begins"]);
   table.set(steps.map((s, i) => [s.toLocaleString("en"), losses[i].toFixed(3), short(samples[i].replace(/\s+/g, " ").trim(), 60)]));
 
