@@ -162,8 +162,9 @@ def quiz(nb: Notebook) -> Iterator[Problem]:
 
 
 def workbook(nb: Notebook) -> Iterator[Problem]:
-    """A link to the workbook of the same name."""
-    wanted = f"../exercises/{nb.path.name}"
+    """A link to the workbook of the same name, or to the page about workbooks until it is there."""
+    there = (nb.path.parent.parent / "exercises" / nb.path.name).exists()
+    wanted = f"../exercises/{nb.path.name if there else 'README.md'}"
     cells = [c for c in nb.sections.get("Workbook", []) if c.kind == "markdown"]
     links = [attrs.get("href") for c in cells for tag, attrs in c.html.tags if tag == "a"]
     if wanted not in links:

@@ -27,7 +27,7 @@ main { max-width: 60rem; margin: 0 auto; padding: 1rem; }
 math[display="block"] { margin: 0.8em 0; }
 figure { margin: 0.5rem 0; } figure img { max-width: 100%; height: auto; }
 .math-source { font-family: monospace; }
-details > summary { cursor: pointer; }
+details { margin: 0.8em 0; } details > summary { cursor: pointer; }
 @media print {
   main { max-width: none; }
   details::details-content { content-visibility: visible; }

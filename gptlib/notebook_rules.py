@@ -205,10 +205,7 @@ def skipped_cells(nb: Notebook) -> Iterator[Problem]:
 
 
 def broken_links(nb: Notebook) -> Iterator[Problem]:
-    """A relative link leads to a file that exists, and its anchor to a heading in it.
-
-    Links into exercises/ are checked as soon as that folder holds a workbook.
-    """
+    """A relative link leads to a file that exists, and its anchor to a heading in it."""
     for cell in nb.prose:
         for tag, attrs in cell.html.tags:
             url = attrs.get("href" if tag == "a" else "src" if tag == "img" else "", "")
@@ -216,8 +213,6 @@ def broken_links(nb: Notebook) -> Iterator[Problem]:
             if not url or parts.scheme or parts.netloc:
                 continue
             target = (nb.path.parent / unquote(parts.path)) if parts.path else nb.path
-            if target.parent.name == "exercises" and not list(target.parent.glob("*.ipynb")):
-                continue
             if not target.exists():
                 yield Problem("broken_links", cell, f"links to {url}, which does not exist")
             elif parts.fragment and unquote(parts.fragment) not in _anchors(target, nb):

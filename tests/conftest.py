@@ -38,7 +38,8 @@ def html_output(text: str) -> dict:
 def store(tmp_path: Path) -> Callable[..., Path]:
     """store(cells, name="lesson.ipynb", folder="", fresh=True) -> the path of a stored notebook.
 
-    `fresh` records the sources as executed, as `gptlib notebooks run` would.
+    `fresh` records the sources as executed, as `gptlib notebooks run` would. Beside a chapter lies
+    the page about workbooks, to which it links until its own is written.
     """
     from gptlib.notebook_form import normalise, render, source_hash
 
@@ -61,6 +62,9 @@ def store(tmp_path: Path) -> Callable[..., Path]:
             nb["metadata"]["gptlib"] = {"executed": source_hash(nb), "seconds": seconds}
         path = tmp_path / folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        if folder == "chapters":
+            (tmp_path / "exercises").mkdir(exist_ok=True)
+            (tmp_path / "exercises" / "README.md").write_text("# Workbooks\n", encoding="utf-8")
         path.write_text(render(nb), encoding="utf-8")
         return path
 

@@ -133,7 +133,11 @@ BAD = [
     ("interactive_view", "no interactive", edit("from gptlib", "gptlib.widgets", "widgets")),
     ("paper_table", "no table", edit("## Paper", "|---|---|", "")),
     ("quiz", "has 4 answers", lambda cells: where(cells, QUIZ).update(source=QUIZ[: -len(FOLDED)])),
-    ("workbook", "needs a link", edit("## Workbook", NAME, "04_other.ipynb")),
+    (
+        "workbook",
+        "needs a link",
+        edit("## Workbook", "../exercises/README.md", "03_attention.ipynb"),
+    ),
     ("readings", "lists 2 items", edit("## Readings", "- Paper 0", "Paper 0")),
     ("readings", "lists 7 items", edit("## Readings", READINGS, READINGS + "\n- one more" * 4)),
     ("length", "39 cells", lambda cells: cells.__delitem__(slice(15, 17))),
@@ -194,12 +198,14 @@ def test_a_chapter_that_takes_too_long(store):
     assert [p.rule for p in found] == ["run_time"]
 
 
-def test_a_workbook_link_is_checked_once_there_are_workbooks(store):
-    path = store(chapter(), NAME, "chapters")
+def test_a_chapter_links_to_its_workbook_as_soon_as_that_is_written(store):
     store([text("# Another")], "01_other.ipynb", "exercises")
-    assert [p.rule for p in problems(path)] == ["broken_links"]
+    assert problems(store(chapter(), NAME, "chapters")) == []
     store([text("# The same")], NAME, "exercises")
-    assert problems(path) == []
+    assert [p.rule for p in problems(store(chapter(), NAME, "chapters"))] == ["workbook"]
+    cells = chapter()
+    edit("## Workbook", "README.md", NAME)(cells)
+    assert problems(store(cells, NAME, "chapters")) == []
 
 
 def test_what_is_allowed_stays_allowed(store):
@@ -219,7 +225,6 @@ def test_chapter_00_may_be_shorter(store):
     cells = chapter()
     del cells[11:29], cells[3:5]
     cells.remove(where(cells, "## Paper"))
-    where(cells, "## Workbook")["source"] = "## Workbook\n\n[It](../exercises/00_start.ipynb)"
     where(cells, "## 3.1")["source"] += "One more sentence of six words. " * 30
     found = problems(store(cells, "00_start.ipynb", "chapters"))
     assert found == [], [str(problem) for problem in found]
