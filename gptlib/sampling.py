@@ -135,20 +135,25 @@ def _next_logits(model: GPT, tokens: Tensor, start: int, use_cache: bool) -> Ite
     """
     B, last = tokens.shape
     block_size = model.config.block_size
+    threads = torch.get_num_threads()
     cache = None
     if use_cache and start <= block_size:
         cache = model.new_cache(B, min(block_size, last))
     for end in range(start, last):
         if cache is not None and end <= block_size:
+            # The work on one token is too small to share out: threads would wait for each other.
+            torch.set_num_threads(1 if B == 1 and cache.length else threads)
             x = model.features(tokens[:, cache.length : end], cache)  # only what is new
         else:  # positions have moved with the window, so nothing computed before can be kept
+            torch.set_num_threads(threads)
             x = model.features(tokens[:, max(0, end - block_size) : end])
         yield model.lm_head(x[:, -1])
 
 
 @contextmanager
 def _for_decoding(model: GPT) -> Iterator[None]:
-    """Evaluation mode for a while, then each module as it was (some may be frozen in eval)."""
+    """Evaluation mode for a while, then modules (some may be frozen) and threads as they were."""
+    threads = torch.get_num_threads()
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -156,6 +161,7 @@ def _for_decoding(model: GPT) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+        torch.set_num_threads(threads)
 
 
 def _precise(dtype: torch.dtype) -> torch.dtype:

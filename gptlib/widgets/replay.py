@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -109,9 +110,10 @@ class SamplesOverTime(InteractiveView):
 
 def _wrapped(text: str, columns: int = 84, lines: int = 4) -> str:
     cut = [
-        line[i : i + columns]
+        piece
         for line in text.splitlines()
-        for i in range(0, len(line) or 1, columns)
+        # An empty line stays; spaces within a line are part of the sample.
+        for piece in textwrap.wrap(line, columns, replace_whitespace=False) or [""]
     ]
     return "\n".join(cut[:lines])
 
