@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A busy machine is no failure, so no deadlines; in CI the same examples each time, while a
+# person's runs go on looking for new ones.
+settings.register_profile("suite", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("suite")
 
 
 def code_cell(source: str, outputs: list[dict] | None = None, **fields) -> dict:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
@@ -24,38 +24,28 @@ def by_rank(logits):
     return sorted(range(len(logits)), key=lambda i: (-logits[i], i))
 
 
-@settings(deadline=None)
 @given(LOGITS, st.integers(1, 14))
 def test_top_k_keeps_exactly_the_k_most_probable(logits, k):
     assert kept(logits, top_k=k) == set(by_rank(logits)[:k])
 
 
-@settings(deadline=None)
 @given(LOGITS, st.floats(0.01, 1.0))
 def test_top_p_keeps_the_smallest_set_with_the_mass(logits, p):
     probs = torch.tensor(logits, dtype=torch.float64).softmax(-1).tolist()
-    order, mass, size = by_rank(logits), 0.0, 0
-    while size < len(order) and mass < p - 1e-6:
-        mass += probs[order[size]]
-        size += 1
+    order = by_rank(logits)
+
+    def smallest(mass):
+        sizes = range(1, len(order) + 1)
+        return next((n for n in sizes if sum(probs[i] for i in order[:n]) >= mass), len(order))
+
     found = kept(logits, top_p=p)
     assert found == set(order[: len(found)])  # a prefix of the ranking
-    # float32 sums may put a boundary case on either side, by one token of the ranking
-    assert sum(probs[i] for i in found) >= p - 1e-5
-    if len(found) > 1:
-        assert sum(probs[i] for i in order[: len(found) - 1]) < p + 1e-5
-    assert abs(len(found) - size) <= 1
+    # Sums in float32 may put a case that lies on the boundary on either side of it.
+    assert smallest(p - 1e-6) <= len(found) <= smallest(p + 1e-6)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_filters_of_short_floats_are_exact_sets(dtype):
-    logits = (2 * torch.randn(5_000, generator=torch.Generator().manual_seed(0))).to(dtype)
-    filtered = filter_logits(logits, top_p=0.9)
-    assert filtered.dtype == dtype
-    probs = logits.double().softmax(-1).sort(descending=True).values
-    assert torch.isfinite(filtered).sum() == (probs.cumsum(0) - probs < 0.9).sum()
-    drawn_from = next_token_probs(logits[None], temperature=1e-4)
-    assert abs(drawn_from.sum().item() - 1) < 1e-5
+def test_top_p_of_one_keeps_everything():
+    assert kept([8.0, -6.0, -8.0, -80.0], top_p=1.0) == {0, 1, 2, 3}
 
 
 def test_filters_on_a_case_worked_by_hand():
