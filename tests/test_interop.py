@@ -4,12 +4,12 @@ import random
 
 import pytest
 import torch
+import transformers
 
 from gptlib.interop import from_transformers, to_transformers
 from gptlib.model import GPT, GPTConfig
 from gptlib.sampling import generate
 
-transformers = pytest.importorskip("transformers", reason="the oracle is the package transformers")
 pytestmark = pytest.mark.oracle
 
 
